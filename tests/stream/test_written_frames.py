@@ -118,3 +118,16 @@ def test_a_place_that_moves_at_some_length(late: int) -> None:
 def test_loops_that_do_not_write_frame_by_frame(name: str) -> None:
     model = weights(looped(*REFUSED[name], "y = Identity (out)"), k2=random(1, 2), part=np.array([1, 1, 2]))
     assert "Loop" in str(refusal(model, SPEC))
+
+
+def test_a_frame_that_was_written_before_is_an_output_too() -> None:
+    body = f"""
+        {FRAMES} less = Sub (n, one) {COPY}
+        out, told = Loop (less, yes, ys) <body = b (int64 i, bool go, float[1,?,4] v) => (bool on, float[1,?,4] w, float[1,4] z)
+        {{ on = Identity (go) z = Gather <axis=1> (v, i) {READ_LATER} g = Add (z, f) {AFTER_TURN} }}>
+        t2 = Transpose <perm=[1,0,2]> (told) y = Neg (t2)
+    """
+    numbers = {"zero": 0, "one": 1, "front": [0], "two": [2], "last": [-1], "far": [2**31], "column": [-1, 1]}
+    arrays = {name: np.array(value, np.int64) for name, value in numbers.items()}
+    model = model_of(body, inputs="float[1,T,4] x", outputs="float[1,A,4] y")
+    lifted_equal(weights(model, yes=np.array(True), **arrays), lengths=range(2, 30), spec=SPEC)

@@ -202,21 +202,26 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
         yield Sizes({**batches, **dict.fromkeys(free, mix[0]), **dict(zip(free, mix, strict=False))}, mix[0])
 
 
+def open_axes(ports: Sequence[Port]) -> list[tuple[Port, int]]:
+    """The axes whose sizes the model leaves open."""
+    return [(p, a) for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)]
+
+
 def time_dims(ports: Sequence[Port]) -> list[str]:
     """The keys of open dims that are probably time."""
-    found = {dim_key(p, a): likely_sizes(p, a) for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    found = {dim_key(p, a): likely_sizes(p, a) for p, a in open_axes(ports)}
     return [key for key, sizes in found.items() if sizes in (FRAMES, SAMPLES)]
 
 
 def has_sound(ports: Sequence[Port]) -> bool:
     """Whether an open dim of an input probably counts samples."""
-    return any(likely_sizes(p, a) == SAMPLES for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int))
+    return any(likely_sizes(p, a) == SAMPLES for p, a in open_axes(ports))
 
 
 def short_sizes(ports: Sequence[Port]) -> Iterator[Sizes]:
     """Every short length, for a model that an export fixed at one of them."""
     free = time_dims(ports)
-    batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    batches = {dim_key(p, a): 1 for p, a in open_axes(ports)}
     for length in range(1, SHORT) if free else ():
         yield Sizes({**batches, **dict.fromkeys(free, length)}, length)
 
@@ -224,7 +229,7 @@ def short_sizes(ports: Sequence[Port]) -> Iterator[Sizes]:
 def sizes_of_two_rates(ports: Sequence[Port]) -> Iterator[Sizes]:
     """Sizes to try if one input has several frames for each frame of another, like sound beside its features."""
     free = time_dims(ports)
-    batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    batches = {dim_key(p, a): 1 for p, a in open_axes(ports)}
     few = {**batches, **dict.fromkeys(free, FRAMES_OF_TWO_RATES)}
     for hop in HOPS if len(free) > 1 else ():
         for fast in free:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc.ir.graph import Node, Tensor, label, op_of
 from graphc.stream.facts.stream import Stream, Untimed
 from graphc.stream.facts.time_constant import TimeConstant
@@ -20,6 +22,17 @@ def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emi
     """The function that builds a copy of the node in each call, with all stream inputs delayed to a common delay."""
     delay = common_delay(facts)
     return lambda b, x: b.copy(node, brought_to(b, facts, x, delay), attrs)
+
+
+def with_clamped_indices(lookup: Emit, lowest: int, highest: int, dtype: np.dtype[np.generic]) -> Emit:
+    """A lookup (table, indices) with its indices clamped, since those of frames that do not exist may lie outside."""
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        table, index = inputs
+        assert index is not None
+        return lookup(b, [table, b.clipped(index, lowest, highest, dtype)])
+
+    return emit
 
 
 def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay: int) -> list[Tensor | None]:

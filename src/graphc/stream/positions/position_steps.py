@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.time_constant import TimeConstant
-from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.frame_by_frame import with_clamped_indices
 from graphc.stream.lowering.lowering import Lowering
 
 
@@ -27,16 +27,6 @@ class Clamped:
 
     rows: int
     dtype: np.dtype[Any]
-
-    def applied(self, step: Lowering) -> Lowering:
-        """The lowering of a Gather that first clamps its indices."""
-
-        def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-            table, index = inputs
-            assert index is not None
-            return step.emit(b, [table, b.clipped(index, -self.rows, self.rows - 1, self.dtype)])
-
-        return replace(step, emit=emit)
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,10 @@ class Position:
 
     def clamps(self, step: Lowering) -> Lowering:
         """The node's own lowering, with its indices clamped if they have to be."""
-        return step if self.clamped is None else self.clamped.applied(step)
+        if self.clamped is None:
+            return step
+        rows, dtype = self.clamped.rows, self.clamped.dtype
+        return replace(step, emit=with_clamped_indices(step.emit, -rows, rows - 1, dtype))
 
 
 @dataclass

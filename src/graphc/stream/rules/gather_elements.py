@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from graphc.ir.graph import Node, Tensor, normalised
-from graphc.stream.facts.stream import Stream, Untimed
-from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.frame_by_frame import copied
-from graphc.stream.lowering.lowering import Emit, Lowering
+from graphc.ir.graph import Node, normalised
+from graphc.stream.facts.stream import Untimed
+from graphc.stream.lowering.frame_by_frame import copied, with_clamped_indices
+from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_moving, refuse_time_axis
 from graphc.stream.lowering.rule import stream_rule
@@ -29,19 +26,9 @@ def elements(node: Node, facts: Facts) -> Lowering:
         elif facts.array(DATA, "its data") is None:
             facts.refuse("gathers elements of a table that depends on the length", "export the table as a constant")
         rows = facts.input_shapes[DATA][0][along]
-        return Lowering((facts.out(x, x.axis),), clamped(copied(node, facts), rows, x), local=True)
+        lookup = with_clamped_indices(copied(node, facts), -rows, rows - 1, x.dtype)
+        return Lowering((facts.out(x, x.axis),), lookup, local=True)
     refuse_time_axis(facts, x, [along], "gathers or scatters elements")
     return per_frame_operands(
         facts, dict.fromkeys(range(len(facts)), x.axis), x.axis, lambda b, given: b.copy(node, given)
     )
-
-
-def clamped(emit: Emit, rows: int, x: Stream) -> Emit:
-    """A lookup in a table with its indices clamped, since frames that do not exist may lie beyond its ends."""
-
-    def found(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        table, index = inputs
-        assert index is not None
-        return emit(b, [table, b.clipped(index, -rows, rows - 1, x.dtype)])
-
-    return found

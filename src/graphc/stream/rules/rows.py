@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from graphc.ir.graph import Node, Tensor
+from graphc.ir.graph import Node
 from graphc.stream.facts.stream import Stream
-from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.frame_by_frame import copied, with_clamped_indices
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
@@ -29,7 +26,9 @@ def rows(node: Node, facts: Facts) -> Lowering:
     place, x = facts.streams()[0]
     alone = all(size == 1 for axis, size in enumerate(x.shape) if axis != x.axis)
     if node.op == "ArrayFeatureExtractor" and place == 1 and alone:
-        return looked_up(node, facts, x)
+        entries = facts.input_shapes[0][0][-1]
+        lookup = with_clamped_indices(copied(node, facts), 0, entries - 1, x.dtype)
+        return Lowering((facts.out(x, len(facts.output_shapes[0][0]) - 1),), lookup, local=True)
     if facts.only_stream().rank != 2 or x.axis != 0:
         facts.refuse(
             "takes rows of features, but its input is not [frames, features]", "put time on axis 0, without a batch"
@@ -43,19 +42,6 @@ def elements(node: Node, facts: Facts) -> Lowering:
     if facts.dtypes[0].kind not in "fiub":
         facts.refuse("gives text for each entry", "use integer labels")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
-
-
-def looked_up(node: Node, facts: Facts, x: Stream) -> Lowering:
-    """One entry of a table for each frame. Indices of frames that do not exist are clamped to the table."""
-    out, copy = facts.out(x, len(facts.output_shapes[0][0]) - 1), copied(node, facts)
-    entries = facts.input_shapes[0][0][-1]
-
-    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        table, index = inputs
-        assert index is not None
-        return copy(b, [table, b.clipped(index, 0, entries - 1, x.dtype)])
-
-    return Lowering((out,), emit, local=True)
 
 
 def outputs_of(node: Node, facts: Facts, x: Stream) -> tuple[Stream | None, ...]:

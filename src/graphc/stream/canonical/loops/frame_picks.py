@@ -10,10 +10,9 @@ import numpy as np
 from graphc.ir.graph import Graph, Node, Tensor, normalised, standard
 from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.constants_behind_nodes import value_in
-from graphc.stream.canonical.loops.iteration_affine import Line, beside
-from graphc.stream.canonical.loops.iteration_ops import line
-from graphc.stream.canonical.loops.iteration_values import IterationValues, offset_of
-from graphc.stream.canonical.loops.plain_loops import behind_identities
+from graphc.stream.canonical.loops.iteration_affine import beside
+from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, is_single, offset_of
+from graphc.stream.canonical.loops.plain_loops import behind_identities, turns_of
 from graphc.stream.facts.time_constant import Array
 
 DATA, INDICES = range(2)
@@ -24,14 +23,12 @@ class Pick:
     """A node that picks frame t + ``offset`` along an axis in iteration t.
 
     Args:
-        rank: the rank of the tensor that the node reads.
         keeps: the shape of the picked axis in the result: () if the axis is removed, (1,) if it stays.
     """
 
     node: Node
     axis: int
     offset: int
-    rank: int
     keeps: tuple[int, ...]
 
 
@@ -46,17 +43,13 @@ def pick_of(node: Node, values: IterationValues) -> Pick | None:
             return None
         offset = offset_of(places.ravel()[0])
         axis = normalised(int(node.attrs.get("axis", 0)), len(dims))
-        return None if offset is None else Pick(node, axis, offset, len(dims), places.shape)
+        return None if offset is None else Pick(node, axis, offset, places.shape)
     cuts = {a: cut for a, cut in (values.cuts(node, len(dims)) or {}).items() if cut is not None}
     if len(cuts) != 1:
         return None
     ((axis, (start, end)),) = cuts.items()
-    offset = offset_of(start) if is_one(start, end) else None
-    return None if offset is None else Pick(node, axis, offset, len(dims), (1,))
-
-
-def is_one(start: Line, end: Line) -> bool:
-    return end == start.plus(line(1))
+    offset = offset_of(start) if is_single(start, end) else None
+    return None if offset is None else Pick(node, axis, offset, (1,))
 
 
 def views_of(tensor: Tensor, values: IterationValues) -> list[Tensor]:
@@ -87,8 +80,7 @@ def counts_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
     always = value_in(condition)
     if condition is not body.inputs[1] and not (always is not None and bool(np.all(always))):
         return []
-    name = loop.inputs[0].name
-    return [int(values[name].item()) for values in known] if all(name in values for values in known) else []
+    return turns_of(loop, known)
 
 
 def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor, w: Writer) -> list[str]:
@@ -109,7 +101,9 @@ def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor,
         held = values.of(tensor)
         follows = isinstance(held, np.ndarray) and held.size == 1 and held.ravel()[0].count
         names.append(beside(w, tensor, follows, turns) if follows else tensor.name)
-    for tensor in measured:
-        for axis, size in enumerate(values.dims(tensor) or ()):
-            names.append(beside(w, w.size(tensor, axis), size.count, turns))
-    return names
+    return [*names, *(name for t in measured for name in sizes_beside(w, t, values.dims(t) or (), turns))]
+
+
+def sizes_beside(w: Writer, tensor: Tensor, dims: Dims, turns: Tensor) -> list[str]:
+    """Computes what must be the same at every length for a tensor to have the shape ``dims``; returns the names."""
+    return [beside(w, w.size(tensor, axis), size.count, turns) for axis, size in enumerate(dims)]

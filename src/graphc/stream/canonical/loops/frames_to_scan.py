@@ -25,8 +25,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, relied_on
-from graphc.stream.canonical.loops.iteration_affine import beside
+from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, relied_on, sizes_beside
 from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, lines_of
 from graphc.stream.canonical.loops.plain_loops import replace_inside
@@ -135,7 +134,7 @@ def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: Iter
     loop.outputs = [*outputs[: at - 1], *unread, *outputs[at - 1 :], stacked]
     body.nodes = sorted_nodes(body)
     drop_dead(body)
-    relies += [beside(after, after.size(start, a), size.count, turns) for a, size in enumerate(dims)]
+    relies += sizes_beside(after, start, dims, turns)
     time_only = isinstance(start, Constant) or any(start.name in values for values in values.known)
     result = joined(found, start, stacked, dims, after, time_only)
     position = place_of(graph, loop)
@@ -164,13 +163,13 @@ def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer
             is_written = w.one("And", is_written, w.one("Less", np.array([found.first - 1]), index))
         return w.one("Where", is_written, w.one("Pad", moved, pads.ravel()), start)
     parts = [moved]
-    if found.first is None and dims[found.axis] != line(0):
+    if found.first is None and dims[axis] != line(0):
         parts.insert(0, start)
     if found.first:
-        parts.insert(0, w.one("Slice", start, [0], [found.first], [found.axis]))
+        parts.insert(0, w.one("Slice", start, [0], [found.first], [axis]))
     if found.behind:
-        parts.append(w.one("Slice", start, [-found.behind], [END], [found.axis]))
-    return w.one("Concat", *parts, axis=found.axis) if len(parts) > 1 else parts[0]
+        parts.append(w.one("Slice", start, [-found.behind], [END], [axis]))
+    return w.one("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def read_again(
@@ -188,7 +187,7 @@ def read_again(
     nexts = [inner.one("Identity", tensor) for tensor in [frame, *registers][:depth]]
     for pick, ago in picks:
         held = registers[ago - 1]
-        replace_by(pick, inner.one("Unsqueeze", held, [found.axis]) if pick.keeps else held)
+        pass_on(pick, inner.one("Unsqueeze", held, [found.axis]) if pick.keeps else held)
     return [*firsts], [*registers], [*nexts]
 
 
@@ -202,15 +201,11 @@ def read_unwritten(found: Written, start: Tensor, inner: Writer) -> None:
         return
     fill = maker.attrs["value"].values if "value" in maker.attrs else np.zeros(1, np.float32)
     for pick in found.picks:
-        if pick.node.outputs:
+        if pick.node.op != "Identity":
             sizes = [*found.sizes[: found.axis], *pick.keeps, *found.sizes[found.axis :]]
-            replace_by(pick, inner.one("Expand", np.asarray(fill).reshape(()), np.asarray(sizes, np.int64)))
+            pass_on(pick, inner.one("Expand", np.asarray(fill).reshape(()), np.asarray(sizes, np.int64)))
 
 
-def replace_by(pick: Pick, tensor: Tensor) -> None:
-    """Makes all nodes that read a picked frame read ``tensor`` instead."""
-    output = pick.node.outputs[0]
-    for reader in list(output.outputs):
-        reader.inputs = [tensor if t is output else t for t in reader.inputs]
-    pick.node.inputs.clear()
-    pick.node.outputs.clear()
+def pass_on(pick: Pick, tensor: Tensor) -> None:
+    """Makes the node of a pick give ``tensor``."""
+    pick.node.op, pick.node.attrs, pick.node.inputs = "Identity", {}, [tensor]

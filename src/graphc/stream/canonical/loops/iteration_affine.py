@@ -45,6 +45,9 @@ class Line:
     def plus(self, other: Line) -> Line:
         return Line(self.turn + other.turn, self.count + other.count, self.rest + other.rest)
 
+    def minus(self, other: Line) -> Line:
+        return self.plus(other.scaled(Fraction(-1)))
+
     @property
     def is_plain(self) -> bool:
         return not self.turn and not self.count
@@ -102,7 +105,7 @@ class Turns:
         if left is None or right is None:
             return None
         if node.op != "Mul":
-            return left.plus(right if node.op == "Add" else right.scaled(Fraction(-1)))
+            return left.plus(right) if node.op == "Add" else left.minus(right)
         if left.is_plain and abs(left.rest) == 1:
             return right.scaled(left.rest)
         return left.scaled(right.rest) if right.is_plain and abs(right.rest) == 1 else None
@@ -153,7 +156,7 @@ class Turns:
         larger, smaller = self.line(node.inputs[more]), self.line(node.inputs[less])
         if larger is None or smaller is None:
             return None, strictly
-        return larger.plus(smaller.scaled(Fraction(-1))), strictly
+        return larger.minus(smaller), strictly
 
 
 def plain(value: NDArray[np.generic]) -> Line | None:

@@ -46,7 +46,7 @@ def added(_: Node, one: Entries, other: Entries) -> Entries:
 
 
 def subtracted(_: Node, one: Entries, other: Entries) -> Entries:
-    return each(lambda a, b: a.plus(b.scaled(Fraction(-1))), one, other)
+    return each(lambda a, b: a.minus(b), one, other)
 
 
 def multiplied(_: Node, one: Entries, other: Entries) -> Entries:
@@ -60,7 +60,7 @@ def multiplied(_: Node, one: Entries, other: Entries) -> Entries:
 
 def compared(_: Node, one: Entries, other: Entries) -> Entries:
     def same(a: Line, b: Line) -> Line:
-        gap = a.plus(b.scaled(Fraction(-1)))
+        gap = a.minus(b)
         if not gap.is_plain:
             raise ValueError("whether they are equal depends on the iteration")
         return line(int(not gap.rest))

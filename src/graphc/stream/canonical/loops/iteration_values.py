@@ -14,10 +14,10 @@ from graphc.ir.graph import Graph, Node, Tensor, normalised, standard
 from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.canonical.loops.iteration_affine import Line, fitted
 from graphc.stream.canonical.loops.iteration_ops import MOST_ENTRIES, OPS, Entries, entries, filled, line, plain
+from graphc.stream.canonical.loops.plain_loops import ENDLESS
 
 TURN = Line(Fraction(1), Fraction(0), Fraction(0))
 COUNT = Line(Fraction(0), Fraction(1), Fraction(0))
-ENDLESS = 2**31 - 1
 Dims = tuple[Line, ...]
 
 
@@ -122,8 +122,8 @@ class IterationValues:
         for axis, cut in cuts.items():
             if cut is None:
                 continue
-            size, offset = cut[1].plus(cut[0].scaled(Fraction(-1))), offset_of(cut[0])
-            spare = before[axis].plus(COUNT.scaled(Fraction(-1)))
+            size, offset = cut[1].minus(cut[0]), offset_of(cut[0])
+            spare = before[axis].minus(COUNT)
             if not size.is_plain or offset is None or not spare.is_plain or spare.rest < offset + size.rest - 1:
                 return None
             sizes[axis] = size
@@ -206,9 +206,8 @@ class IterationValues:
 
     def picks(self, ramp: Ramp, cut: tuple[Line, Line]) -> bool:
         """Whether a cut, given by start and end, contains exactly one number of a ramp in every iteration."""
-        offset, spare = offset_of(cut[0]), ramp.below.plus(COUNT.scaled(Fraction(-1)))
-        single = cut[1] == cut[0].plus(line(1))
-        return offset is not None and single and spare.is_plain and spare.rest >= offset
+        offset, spare = offset_of(cut[0]), ramp.below.minus(COUNT)
+        return offset is not None and is_single(*cut) and spare.is_plain and spare.rest >= offset
 
     def ranged(self, node: Node) -> Entries | Ramp | None:
         ends = [self.of(t) for t in node.inputs]
@@ -226,8 +225,13 @@ class IterationValues:
 
 def offset_of(place: Line) -> int | None:
     """The constant c ≥ 0 of a position that is t + c in iteration t; None for any other position."""
-    rest = place.plus(TURN.scaled(Fraction(-1)))
+    rest = place.minus(TURN)
     return int(rest.rest) if rest.is_plain and rest.rest >= 0 and rest.rest.denominator == 1 else None
+
+
+def is_single(start: Line, end: Line) -> bool:
+    """Whether a cut contains one position in every iteration."""
+    return end == start.plus(line(1))
 
 
 def known_entries(values: Sequence[NDArray[Any]], counts: Sequence[int]) -> Entries | None:

@@ -187,6 +187,12 @@ def counts_of(values: Sequence[Array]) -> list[int]:
     return [int(v.item()) for v in values] if fit else []
 
 
+def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
+    """The trip count of a Loop, at each evaluated length; an empty list if it is not known."""
+    name = loop.inputs[0].name
+    return counts_of([values[name] for values in known]) if all(name in values for values in known) else []
+
+
 def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
     """Adds nodes that convert a number to the form of a Loop's trip count, int64 []; returns the result."""
     taken, place = names_in(graph), place_of(graph, loop)

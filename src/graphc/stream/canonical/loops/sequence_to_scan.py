@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, place_of, producer
 from graphc.ir.node_writer import Writer
+from graphc.stream.canonical.loops.plain_loops import turns_of
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 
@@ -68,12 +69,6 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequenc
     loop.outputs = [t for i, t in enumerate(loop.outputs) if i != index] + [stacked]
     replace_concat(graph, concat, stacked, held, axis, rank, new_axis)
     return True
-
-
-def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
-    """The trip count of a Loop, at each evaluated length; an empty list if it is not known."""
-    name = loop.inputs[0].name
-    return [int(values[name]) for values in known] if all(name in values for values in known) else []
 
 
 def replace_concat(

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, drop_dead, place_of
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, pick_of, relied_on
-from graphc.stream.canonical.loops.iteration_affine import beside
+from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, pick_of, relied_on, sizes_beside
 from graphc.stream.canonical.loops.iteration_values import COUNT, IterationValues
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
@@ -54,7 +52,7 @@ def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shape
     pick, dims = pick_of(node, values), values.dims(node.inputs[0])
     if pick is None or dims is None:
         return None
-    spare = dims[pick.axis].plus(COUNT.scaled(Fraction(-1)))
+    spare = dims[pick.axis].minus(COUNT)
     return pick if spare.is_plain and spare.rest >= pick.offset and spare.rest else None
 
 
@@ -73,10 +71,9 @@ def cut(graph: Graph, loop: Node, picks: Sequence[Pick], values: IterationValues
     relies = relied_on(values, [t for pick in picks for t in pick.node.inputs[1:]], turns, w)
     for pick in picks:
         source = pick.node.inputs[0]
-        sizes = values.dims(source) or ()
-        relies += [beside(w, w.size(source, axis), size.count, turns) for axis, size in enumerate(sizes)]
         key = (source.name, pick.axis, pick.offset)
         if key not in made:
+            relies += sizes_beside(w, source, values.dims(source) or (), turns)
             made[key] = w.one("Slice", source, [pick.offset], w.one("Add", turns, [pick.offset]), [pick.axis])
         output, place = pick.node.outputs[0], place_of(body, pick.node)
         pick.node.inputs.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -82,7 +81,7 @@ def written(body: Graph, index: int, dims: Dims, values: IterationValues) -> Wri
         return None
     rows = values.of(writer.inputs[INDICES])
     for axis, size in enumerate(dims):
-        spare = size.plus(COUNT.scaled(Fraction(-1)))
+        spare = size.minus(COUNT)
         sizes = [int(d.rest) for i, d in enumerate(dims) if i != axis and d.is_plain]
         if not spare.is_plain or len(sizes) != len(dims) - 1 or not isinstance(rows, np.ndarray):
             continue

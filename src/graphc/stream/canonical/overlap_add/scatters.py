@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,21 +56,30 @@ def spread_scatters(
         known: the values of the time-only tensors, at each evaluated length.
         dtypes: the dtypes of the data tensors.
     """
-    for node in graph.nodes:
-        if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
-            continue
-        if str(dtypes.get(node.outputs[0].name)) not in MOVABLE:
-            continue
-        placed = placed_by(node, shapes, known)
-        if placed is None:
-            continue
-        sizes = [shape[placed.axis] for shape in sizes_of(node.inputs[DATA], shapes, known)]
+    for node, placed, sizes in scatters_along_one_axis(graph, shapes, known, dtypes):
         places = even_places(placed.places, sizes)
         adds = node.attrs.get("reduction", "none") == "add"
         if places is None or not (adds or places.is_narrow):
             continue
         return rewritten(graph, node, placed, places, adds, is_zero(node.inputs[DATA], known))
     return None
+
+
+def scatters_along_one_axis(
+    graph: Graph,
+    shapes: Shapes,
+    known: Sequence[Mapping[str, Array]],
+    dtypes: Mapping[str, np.dtype[np.generic]],
+) -> Iterator[tuple[Node, Placed, list[int]]]:
+    """Finds the scatters that write along one axis, with the size of that axis at each evaluated length."""
+    for node in graph.nodes:
+        if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
+            continue
+        if str(dtypes.get(node.outputs[0].name)) not in MOVABLE:
+            continue
+        placed = placed_by(node, shapes, known)
+        if placed is not None:
+            yield node, placed, [shape[placed.axis] for shape in sizes_of(node.inputs[DATA], shapes, known)]
 
 
 def placed_by(node: Node, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> Placed | None:

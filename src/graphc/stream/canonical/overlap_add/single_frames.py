@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from graphc.ir.graph import Graph, Node, Tensor, name_of, standard
+from graphc.ir.graph import Graph, Node, Tensor, name_of
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.overlap_add.scatters import DATA, MOVABLE, Placed, placed_by, sizes_of
+from graphc.stream.canonical.overlap_add.scatters import Placed, scatters_along_one_axis
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 
@@ -31,15 +31,7 @@ def choose_frames(
         known: the values of the time-only tensors, at each length evaluated.
         dtypes: the dtypes of the data tensors.
     """
-    for node in graph.nodes:
-        if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
-            continue
-        if str(dtypes.get(node.outputs[0].name)) not in MOVABLE:
-            continue
-        placed = placed_by(node, shapes, known)
-        if placed is None:
-            continue
-        sizes = [shape[placed.axis] for shape in sizes_of(node.inputs[DATA], shapes, known)]
+    for node, placed, sizes in scatters_along_one_axis(graph, shapes, known, dtypes):
         for from_end in (False, True):
             places = same_places(placed.places, sizes, from_end)
             if places is not None:
